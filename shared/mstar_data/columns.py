@@ -131,6 +131,7 @@ def _from_known(row: Mapping[str, Any], where: str, root: Folder) -> Record:
         group=_group(row, metadata),
         split=_split(row) or _text(metadata.get("split")),
         response=row["response"] if isinstance(row.get("response"), str) and row["response"].strip() else None,
+        responses=tuple(one for one in listed(row.get("responses")) or () if isinstance(one, str)),
         answerless="" if any(name in gold for name in GOLD_COLUMNS) else _answerless(row),
         later_turns=row[LATER] if isinstance(row.get(LATER), int) else 0,
     )

@@ -51,6 +51,7 @@ def from_llava(row: Mapping[str, Any], where: str, root: Folder) -> Record:
         gold={"answer": stated_answer(said), "choices": choices},
         id=None if row.get("id") is None else str(row["id"])[:200],
         response=_solution(said),
+        responses=(said,) if said.strip() else (),
         group=group,
         split=_split(row),
         later_turns=later,
@@ -122,6 +123,7 @@ def from_messages(row: Mapping[str, Any], where: str, root: Folder) -> Record:
         id=None if row.get("id") is None else str(row["id"])[:200],
         split=_split(row),
         response=_solution(said),
+        responses=(said,) if said.strip() else (),
         later_turns=later,
     )
 

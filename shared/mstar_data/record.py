@@ -29,6 +29,8 @@ class Record:
     """Steps of a solution, where the set labels them."""
     response: str | None = None
     """A whole solution that ends in the answer, where the set has one: trains SFT."""
+    responses: tuple[str, ...] = ()
+    """What models or an assistant said, whole: read to be scored, and left out of an import."""
     labels: tuple[float, ...] = ()
     """For each step how likely it is right, in [0, 1]."""
     answerless: str = ""

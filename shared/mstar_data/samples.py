@@ -1,6 +1,7 @@
 """Reads what a run left, or an imported set, as samples that can be exported: question, images, response, step labels.
 
 A run's folder has `cot_dataset/` (responses that were trained on) and `prm_dataset/` (solutions with labelled steps).
+What `mstar score` wrote is a file with several responses on each line, which are as many samples.
 """
 
 from collections.abc import Iterator, Mapping
@@ -15,13 +16,15 @@ from mstar.prompts import PromptForm, prompt_text
 from mstar.reach import Reach
 from mstar.types import Answer, Question
 from mstar_data.archives import files_below
-from mstar_data.bounds import bounds_of
+from mstar_data.bounds import Bounds, bounds_of
 from mstar_data.columns import images_of
 from mstar_data.files import Folder, starts_of
 from mstar_data.record import BadRecord
 from mstar_data.sources import rows_of
 
 SETS = ("cot", "prm")
+SCORED = "results"
+"""Column that `mstar score` adds."""
 _LINES = ("metadata.jsonl", "train.jsonl")
 _PROVENANCE = (
     "iteration", "temperature", "weight_version", "prm_version", "reward", "reason", "mc_successes", "mc_rollouts",
@@ -64,8 +67,9 @@ def sample_folder(source: Path, which: str) -> Path:
         return inside
     if (source / "results.json").is_file():
         raise InvalidDataset(f"{source} has no {inside.name}: a run writes it at its end", field="source")
-    if not source.is_dir():
-        raise InvalidDataset(f"{source} does not exist: name a run or a data set's folder", field="source")
+    if not source.exists():
+        detail = f"{source} does not exist: name a run, a data set's folder, or a file that `mstar score` wrote"
+        raise InvalidDataset(detail, field="source")
     return source
 
 
@@ -76,21 +80,41 @@ def samples_of(folder: Path, form: PromptForm, reach: Reach | None = None) -> It
     """
     # The folder bounds the paths as at an import: an export must not carry other files of this machine away.
     bounds = bounds_of(folder, reach)
-    below = files_below(folder, bounds)
-    files = [path for name in _LINES for path in below if path.name == name]
-    if not files:
-        raise InvalidDataset(f"{folder} has no {' or '.join(_LINES)}: import the set first", field="source")
+    files = [folder] if folder.is_file() else _files(folder, bounds)
+    top = folder.parent if folder.is_file() else folder
     for file in files:
-        split = file.parent.name if file.parent != folder else "train"
+        split = file.parent.name if file.parent != top else "train"
         for number, (where, row) in enumerate(rows_of(file, bounds)):
             place = f"{split}/{where}"
             try:
                 if isinstance(row, BadRecord):
                     raise row
-                root = Folder(starts_of(file, folder.resolve()), bounds)
-                yield _sample(row, place, split, f"{split}/{number:06d}", root, form)
+                root = Folder(starts_of(file, top.resolve()), bounds)
+                for one in _scored(row) if SCORED in row else (row,):
+                    yield _sample(one, place, split, f"{split}/{number:06d}", root, form)
             except (TypeError, ValueError, KeyError, AttributeError, InvalidDataset) as error:
                 raise InvalidDataset(f"{place}: {getattr(error, 'detail', error)}", field="source") from None
+
+
+def _files(folder: Path, bounds: Bounds) -> list[Path]:
+    below = files_below(folder, bounds)
+    files = [path for name in _LINES for path in below if path.name == name]
+    if not files:
+        raise InvalidDataset(f"{folder} has no {' or '.join(_LINES)}: import the set first", field="source")
+    return files
+
+
+def _scored(row: Mapping[str, Any]) -> Iterator[Mapping[str, Any]]:
+    """A line of `mstar score` as rows of one response each, without those that the PRM could not score."""
+    for response, result in zip(row["responses"], row[SCORED], strict=True):
+        if result.get("error") is None:
+            yield {
+                **row,
+                "response": response,
+                "step_scores": [step["score"] for step in result["steps"]],
+                "reward": result["score"],
+                "prm_version": row.get("model_version"),
+            }
 
 
 def _sample(row: Mapping[str, Any], where: str, split: str, name: str, root: Folder, form: PromptForm) -> ExportSample:

@@ -1,19 +1,23 @@
 """`mstar score` against a server that notes what it is asked."""
 
+import io
 import json
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import pyarrow
 import pytest
 from click.testing import Result
+from PIL import Image
+from pyarrow import parquet
 from typer.testing import CliRunner
 
 from handler_server import HandlerServer, QuietHandler
 from mstar.api.prm import ItemError, ScoredResponse
 from mstar.cli.main import app
 from mstar.cli.score_files import best
-from mstar.errors import InvalidInput
+from mstar.errors import InvalidInput, MstarError
 from publish_bench import finished_run
 
 ROW = {"images": ["a.png"], "question": "Which?", "choices": ["red", "blue"], "responses": ["Blue.\n\n## Answer\n\nB"]}
@@ -178,3 +182,68 @@ def test_the_file_that_is_read_is_not_written_to(tmp_path: Path, asked: list[dic
         done = CliRunner().invoke(app, ["score", str(rows), "--out", str(tmp_path / name)])
         assert isinstance(done.exception, InvalidInput) and "is the file that is read" in done.exception.detail
     assert (asked, json.loads(rows.read_text())) == ([], words("a")[0])
+
+
+def png(shade: int) -> bytes:
+    made = io.BytesIO()
+    Image.new("RGB", (8, 8), (shade, 0, 0)).save(made, "PNG")
+    return made.getvalue()
+
+
+def test_a_data_set_of_any_form_is_scored_and_exported_without_its_source(
+    tmp_path: Path, asked: list[dict[str, Any]]
+) -> None:
+    source, out = tmp_path / "set.parquet", tmp_path / "out.jsonl"
+    columns = {
+        "question": ["How many?", "How many now?"],
+        "image": [{"bytes": png(10), "path": None}, {"bytes": png(20), "path": None}],
+        "answer": ["3", "4"],
+        "responses": [["It is 3."], ["It is 4."]],
+    }
+    parquet.write_table(pyarrow.table(columns), source)
+    command = ["score", str(source), "--out", str(out)]
+    for _ in range(2):
+        done = CliRunner().invoke(app, command)
+        assert done.exit_code == 0, done.output
+    assert [(body["question"], len(body["images"])) for body in asked] == [("How many?", 1), ("How many now?", 1)]
+    source.unlink()
+    assert CliRunner().invoke(app, ["score", str(out), "--out", str(tmp_path / "again.jsonl")]).exit_code == 0
+    done = CliRunner().invoke(
+        app, ["data", "export", str(out), "--as", str(tmp_path / "trl"), "--layout", "trl", "--prm", "none"]
+    )
+    assert done.exit_code == 0, done.output
+    (shard,) = (tmp_path / "trl" / "data").iterdir()
+    rows = parquet.read_table(shard).to_pylist()
+    assert [(row["response"], row["step_scores"], row["prm_version"]) for row in rows] == [
+        ("It is 3.", [0.5], "p1"), ("It is 4.", [0.5], "p1"),
+    ]  # fmt: skip
+    assert [row["images"][0]["bytes"] for row in rows] == [png(10), png(20)]
+
+
+def test_what_an_assistant_said_is_scored(tmp_path: Path, asked: list[dict[str, Any]]) -> None:
+    said = "It shows three bars."
+    turns = [{"role": "user", "content": "How many?"}, {"role": "assistant", "content": said}]
+    assert scored_to(tmp_path, [{"messages": turns}]).exit_code == 0
+    assert [(body["question"], body["responses"][0]["text"]) for body in asked] == [("How many?", said)]
+    assert written(tmp_path)[0]["results"][0]["score"] == 0.5
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "options", "said"),
+    [
+        ("rows.csv", "question,answer\nHow many?,3", ["--out", "out.jsonl"],
+         "rows.csv line 2: there is no response to score: give `responses`, a list of texts, or `response`"),
+        ("rows.jsonl", '{"messages": []}', [],
+         "rows.jsonl is no file of JSON lines with question and responses: name a file with --out"),
+    ],
+    ids=["no response", "no --out"],
+)  # fmt: skip
+def test_a_data_set_that_cannot_be_scored_says_why(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str, text: str, options: list[str], said: str
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path(name).write_text(text + "\n")
+    refused = CliRunner().invoke(app, ["score", name, *options])
+    assert isinstance(refused.exception, MstarError), refused.output
+    assert said in refused.exception.detail
+    assert not Path("out.jsonl").exists()

@@ -109,7 +109,12 @@ def import_(
 
 @app.command()
 def export(
-    source: Annotated[str, typer.Argument(help="A run id, latest, or a data set's folder.", metavar="RUN|FOLDER")],
+    source: Annotated[
+        str,
+        typer.Argument(
+            help="A run id, latest, a data set's folder, or a file of `mstar score`.", metavar="RUN|FOLDER|FILE"
+        ),
+    ],
     name: Annotated[Path, typer.Option("--as", help="Folder to create.")],
     layout: Annotated[
         str, typer.Option(help="trl, trl-stepwise, verl, parquet, ms-swift or llama-factory.")

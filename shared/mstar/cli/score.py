@@ -1,4 +1,4 @@
-"""`mstar score FILE`: step scores for a file of questions with responses, line by line."""
+"""`mstar score FILE`: step scores for questions with responses, line by line."""
 
 import base64
 import json
@@ -16,10 +16,12 @@ from mstar.answers import answer_of
 from mstar.answers.records import GOLD_COLUMNS
 from mstar.api.images import ImageInput
 from mstar.api.prm import Candidate, ScoredResponse, ScoreRequest
-from mstar.cli.lines import numbered_lines, object_on, wrong_member
+from mstar.cli.data import MappingOption, reach_here
+from mstar.cli.lines import object_on, wrong_member
 from mstar.cli.output import console, progress_console
 from mstar.cli.score_files import LINE_ID, best, continued, line_ids
-from mstar.cli.stack import HomeOption
+from mstar.cli.score_lines import EXAMPLE, Line, lines_to_score
+from mstar.cli.stack import DataRootOption, HomeOption
 from mstar.cli.stopping import told_when_stopped
 from mstar.cli.which_run import home_is_chosen, read_results
 from mstar.client import Client, Endpoint, Retries
@@ -30,7 +32,6 @@ from mstar.prompts import PRESETS, PromptForm, PromptPreset, prompt_text
 from mstar.types import MAX_IMAGES, Answer, AnswerType, Question
 from mstar.writing import writing
 
-EXAMPLE = '{"images": ["a.png"], "question": "How many bars?", "responses": ["3 bars."]}'
 PATIENT = Retries(tries=10)
 """A PRM that has much to do now gets to this file later."""
 
@@ -46,7 +47,10 @@ class ScoreLine(BaseModel):
 
 def score(
     context: typer.Context,
-    file: Annotated[Path, typer.Argument(help="JSON lines with images (paths), question and responses.")],
+    file: Annotated[
+        Path,
+        typer.Argument(help="JSON lines with images (paths), question and responses; or a data set with responses."),
+    ],
     out: Annotated[Path | None, typer.Option(help="File to write to. Default: standard output.")] = None,
     prompt: Annotated[
         str | None,
@@ -60,23 +64,26 @@ def score(
     ] = None,
     fresh: Annotated[bool, typer.Option(help="Score all lines again, even those that OUT already has.")] = False,
     home: HomeOption = Path("runs"),
+    mapping: MappingOption = None,
+    data_root: DataRootOption = Path(),
 ) -> None:
     """Score every step of every response. Each output line is the input line with `results` added.
 
-    With --out, an interrupted command continues where it stopped. It finds out how many requests at once the PRM gains
-    from.
+    FILE may also be whatever `mstar data import` reads, if its records have responses; its pictures are then written
+    into a folder beside OUT. With --out, an interrupted command continues where it stopped. It finds out how many
+    requests at once the PRM gains from.
     """
     if out is not None and out.exists() and file.exists() and out.samefile(file):
         raise InvalidInput(f"{out} is the file that is read: name another one", field="out")
     form = None if prompt is None else _form(prompt, home, chosen=home_is_chosen(context))
     # A preset says nothing of steps: the PRM's own separator is taken, as without a prompt.
     separator = None if form is None or prompt in list(PromptPreset) else form.step_separator
-    lines = list(numbered_lines(file))
+    lines = list(lines_to_score(file, out, mapping, reach_here(data_root)))
     options = json.dumps([None if form is None else form.model_dump_json(), keep_top, min_score])
     # Over all lines before the first is sent: an id counts the equal lines before it.
-    ids = line_ids((line for _, line in lines), options)
+    ids = line_ids((line.text for line in lines), options)
     done = {} if out is None or fresh else continued(out, ids)
-    left = [(one, *line) for one, line in zip(ids, lines, strict=True) if one not in done]
+    left = [(one, line) for one, line in zip(ids, lines, strict=True) if one not in done]
     if done:
         said = f"{len(done)} of {len(lines)} lines are in {out} already (--fresh scores them anew)"
         progress_console.print(said)
@@ -86,19 +93,18 @@ def score(
         Client(Endpoint.from_environment(), retries=PATIENT) as client,
         _opened(out) as sink,
     ):
-        keep = bool(done) or out is None or not out.is_file()
         quiet = out is None or not console.is_terminal
-        rows = ahead(left, lambda one: _scored(client, file, *one[1:], form, separator), Concurrency())
+        rows = ahead(left, lambda one: _scored(client, one[1], form, separator), Concurrency())
         shown = rows if quiet else track(rows, "scoring", len(lines), completed=len(done))
-        for (one, _, _), row in zip(left, shown, strict=True):
+        # Not emptied before there is something better: the PRM may be away, or the input be none.
+        empty = out is not None and out.is_file() and not done
+        for (one, _), row in zip(left, shown, strict=True):
             # Before the row is written: scores of two models in one file could not be told apart afterwards.
             _check_version(row["model_version"], done, out)
-            row = _chosen(row, keep_top, min_score) | {LINE_ID: one}
-            if not keep:
-                # Not before there is something better: the PRM may be away, or the input be none.
+            if empty:
                 sink.truncate(0)
-                keep = True
-            sink.write(json.dumps(row, ensure_ascii=False) + "\n")
+                empty = False
+            sink.write(json.dumps(_chosen(row, keep_top, min_score) | {LINE_ID: one}, ensure_ascii=False) + "\n")
             # Line by line to the disk's cache, so that a kill costs the requests under way.
             sink.flush()
 
@@ -161,14 +167,12 @@ def _asked(row: dict[str, Any], given: ScoreLine, form: PromptForm) -> str:
     return prompt_text(Question(id="line", text=given.question, answer=answer), form)
 
 
-def _scored(
-    client: Client, file: Path, number: int, line: str, form: PromptForm | None, separator: str | None
-) -> dict[str, Any]:
+def _scored(client: Client, line: Line, form: PromptForm | None, separator: str | None) -> dict[str, Any]:
     """The line with its results. Raises InvalidInput naming the line."""
-    where = f"{file.name} line {number}"
+    where = line.where
     try:
         # Kept beside the model: members that `ScoreLine` does not know go to the output as they are.
-        row = object_on(line, where, EXAMPLE)
+        row = object_on(line.text, where, EXAMPLE)
         given = ScoreLine.model_validate(row)
         if "image" in row:
             # Left alone, the question would be scored without its picture.
@@ -177,7 +181,7 @@ def _scored(
             question=given.question if form is None else _asked(row, given, form),
             system="" if form is None else form.system,
             step_separator=separator,
-            images=tuple(_encoded(file.parent / image) for image in given.images),
+            images=tuple(_encoded(line.folder / image) for image in given.images),
             responses=tuple(Candidate(text=text) for text in given.responses),
         )
         reply = client.score(request)
