@@ -5,6 +5,7 @@ Nothing is saved by a processor of transformers: a hub's older folders were not 
 
 import json
 from collections.abc import Callable, Mapping, Sequence
+from copy import deepcopy
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -77,7 +78,8 @@ def write_folder(family: Family, folder: Path, seed: int = 0, *, to_teach: bool 
         assert found is not None, token
         return int(found)
 
-    settings = family.config(token_id)
+    # transformers writes defaults of one type into nested settings, which families share.
+    settings = deepcopy(family.config(token_id))
     config = AutoConfig.for_model(**_with_vocabulary(settings, size, token_id(family.end)))
     torch.manual_seed(seed)
     model = AutoModelForImageTextToText.from_config(config)
