@@ -51,7 +51,7 @@ def mstar(*arguments: str, cwd: Path, **environment: str) -> "subprocess.Complet
         (("judge", "list.jsonl"), 'list.jsonl line 1: no JSON object; each line must be one, such as {"record"'),
         (("judge", "good.jsonl"), "good.jsonl line 1: record: is missing; a line is such as {"),
         (("judge", "."), ". is a folder: name a file"),
-        (("score", "disk.img"), "disk.img line 1: longer than 33554432 characters: is it JSON lines?"),
+        (("score", "disk.jsonl"), "disk.jsonl line 1: longer than 33554432 characters: is it JSON lines?"),
         (("judge", "/dev/null"), "/dev/null is a pipe or a device: write its lines to a file"),
         (("score", "keyless.jsonl"), "keyless.jsonl line 1: responses: is missing; a line is such as {"),
         (("score", "one-text.jsonl"), "one-text.jsonl line 1: responses: "),
@@ -73,7 +73,7 @@ def test_what_is_wrong_is_said_in_one_line(tmp_path: Path, arguments: tuple[str,
     for name in ("latin.yaml", "latin.jsonl"):
         (tmp_path / name).write_bytes(b"name: \xff\n")
     (tmp_path / "list.jsonl").write_text("[1]\n")
-    with (tmp_path / "disk.img").open("wb") as disk:
+    with (tmp_path / "disk.jsonl").open("wb") as disk:
         disk.truncate(2**40)
     (tmp_path / "here.png").write_bytes(b"picture")
     rows: dict[str, dict[str, object]] = {
