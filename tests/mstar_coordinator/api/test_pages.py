@@ -8,11 +8,13 @@ import httpx2
 import pytest
 
 from coordinator_bench import SMALL, MemoryPublisher
+from door_bench import BOOTSTRAP, bearer, door, make_key
 from mstar.api.runs import Progress, Run
 from mstar.evolution import RunState
 from mstar.results import RunResults, SweepResult
 from mstar_coordinator.api.pages.views import run_line, sweep_map
 from pages_bench import EVIL, client_of, indexed, start, work
+from web_bench import talk
 
 
 @pytest.fixture
@@ -36,6 +38,18 @@ def test_a_run_is_listed_and_shown_with_its_state(client: httpx2.Client) -> None
     client.post(f"/v1/runs/{run_id}/cancel", json={})
     ended = client.get(f"/runs/{run_id}/now").text
     assert "cancelled" in ended and 'data-action="pause"' in page.text and "data-action" not in ended
+
+
+def test_who_may_only_read_is_offered_no_button(tmp_path: Path) -> None:
+    async def conversation(client: httpx2.AsyncClient) -> list[list[str]]:
+        admin, reader = BOOTSTRAP["run_admin"], (await make_key(client, "read")).key
+        run = (await client.post("/v1/runs", json={"recipe": "demo"}, headers=bearer(admin))).json()["id"]
+        paths = ("/runs", f"/runs/{run}", f"/runs/{run}/now")
+        return [[(await client.get(path, headers=bearer(key))).text for path in paths] for key in (admin, reader)]
+
+    changed, read = talk(door(tmp_path), conversation)
+    assert "Start a run" in changed[0] and all('data-action="pause"' in page for page in changed[1:])
+    assert "Start a run" not in read[0] and not any("data-action" in page or "Archive" in page for page in read[1:])
 
 
 def test_a_run_that_does_not_exist_is_a_problem(client: httpx2.Client) -> None:

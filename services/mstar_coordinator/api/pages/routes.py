@@ -10,6 +10,7 @@ from fastapi import APIRouter, FastAPI
 from starlette.responses import HTMLResponse, RedirectResponse
 from starlette.staticfiles import StaticFiles
 
+from mstar.api.keys import Principal, Role
 from mstar.api.live import spoken_memory, spoken_rates
 from mstar.api.runs import Run
 from mstar_coordinator.api.live import live_view
@@ -54,23 +55,26 @@ def runs_page(coordinator: Coordinator, caller: Caller, listed: Asked) -> HTMLRe
         tags = tx.tags.all(caller.view)
     now = time.time()
     lines = [run_line(run, results, now) for run, results in shown]
-    return page("runs.html.j2", lines=lines, more=more, asked=listed.asked, states=STATES, tags=tags)
+    may_change = Role.RUN_ADMIN in caller.roles
+    return page(
+        "runs.html.j2", lines=lines, more=more, asked=listed.asked, states=STATES, tags=tags, may_change=may_change
+    )
 
 
 @router.get("/runs/{run_id}")
-def run_page(coordinator: Coordinator, run_id: str) -> HTMLResponse:
+def run_page(coordinator: Coordinator, caller: Caller, run_id: str) -> HTMLResponse:
     """One run or evaluation; its script fetches `…/now` again whenever an event arrives."""
-    return page("run.html.j2", **_now(coordinator, run_id))
+    return page("run.html.j2", **_now(coordinator, caller, run_id))
 
 
 @router.get("/runs/{run_id}/now")
-def run_now(coordinator: Coordinator, run_id: str) -> HTMLResponse:
+def run_now(coordinator: Coordinator, caller: Caller, run_id: str) -> HTMLResponse:
     """The part of a run's page that changes."""
-    values = _now(coordinator, run_id)
+    values = _now(coordinator, caller, run_id)
     return page(str(values["part"]), **values)
 
 
-def _now(context: Context, run_id: str) -> dict[str, object]:
+def _now(context: Context, caller: Principal, run_id: str) -> dict[str, object]:
     """What the page of a run shows; `part` is the template of what changes."""
     with context.store.reading() as tx:
         last = tx.events.last_id(run_id)
@@ -81,6 +85,8 @@ def _now(context: Context, run_id: str) -> dict[str, object]:
     own = _of_run(context, run) if run.recipe.measure is None else _of_evaluation(context, run)
     return {
         "run": run,
+        # Who may only read is offered no button that would be refused.
+        "may_change": Role.RUN_ADMIN in caller.roles,
         "percent": done_percent(run.progress),
         "events": events[::-1],
         "last_event": last,
