@@ -13,9 +13,9 @@ TESTS = Path(__file__).parents[1]
 def test_rows_of_tests_that_ran_are_replaced_and_the_others_stay() -> None:
     rows = "| a | b | as expected | 1.0 | `test_one` |\n| c | d | otherwise | 2.0 | `test_two` |\n"
     page = f"before\n{BEGIN}{HEAD}{rows}{END}\nafter"
-    row = Row("a", "b", [3.0, 4.5], failed=1).line("test_one")
+    row = Row("a", "b", [3.0, 4.5], failed=1, again=1).line("test_one")
     text = merged(page, {"test_one": row, "test_three": Row("e", "f", [0.2]).line("test_three")})
-    assert row == "| a | b | otherwise, 1 of 2 cases | 4.5 | `test_one` |"
+    assert row == "| a | b | otherwise, 1 of 2 cases (1 run twice) | 4.5 | `test_one` |"
     assert text.index("test_one") < text.index("test_two") < text.index("test_three")
     assert text.startswith("before\n") and text.endswith("after") and "| 1.0 |" not in text
     assert merged(text, {}) == text

@@ -26,12 +26,16 @@ class Row:
     expected: str
     seconds: list[float] = field(default_factory=list)
     failed: int = 0
+    again: int = 0
+    """Cases that were run once more, since they had failed."""
 
     def line(self, name: str) -> str:
         held = len(self.seconds) - self.failed
         seen = "as expected" if not self.failed else "otherwise"
         if len(self.seconds) > 1:
             seen += f", {held} of {len(self.seconds)} cases"
+        if self.again:
+            seen += f" ({self.again} run twice)"
         return f"| {self.fault} | {self.expected} | {seen} | {max(self.seconds):.1f} | `{name}` |"
 
 
@@ -59,6 +63,9 @@ class Table:
         if isinstance(texts, list) and counts and not report.skipped:
             name, fault, expected = texts
             row = self._rows.setdefault(name, Row(fault, expected))
+            if report.outcome == "rerun":
+                row.again += 1
+                return
             row.seconds.append(report.duration + (self._setups[report.nodeid] if report.when == "call" else 0.0))
             row.failed += report.failed
 
