@@ -107,6 +107,9 @@ class SeparateScorer:
         self._closing = True
         if self._process is None:
             return
+        if not self._state.ready:
+            # Without weights it has no batch to finish, and may be importing torch for many seconds yet.
+            self._process.kill()
         # The process sees the end of its input, finishes the running batch, and ends.
         if self._pipe is not None:
             self._pipe.end()

@@ -152,8 +152,9 @@ def test_its_death_is_told_at_once_and_no_score_comes_any_more(store: ArtefactSt
 
 @pytest.mark.parametrize("loop", [asyncio.new_event_loop, uvloop.new_event_loop])
 def test_it_ends_with_the_service_that_closes_it_and_is_not_taken_for_dead(
-    loop: Callable[[], asyncio.AbstractEventLoop], store: ArtefactStore
+    loop: Callable[[], asyncio.AbstractEventLoop], store: ArtefactStore, prm: ArtefactRef
 ) -> None:
+    """Told to finish what runs, and killed where nothing can run yet, which may be in the middle of an import."""
     told: list[str] = []
 
     async def talk(scorer: SeparateScorer, ask: Callable[[SeparateScorer], Awaitable[None]]) -> int | None:
@@ -165,10 +166,13 @@ def test_it_ends_with_the_service_that_closes_it_and_is_not_taken_for_dead(
     async def nothing(scorer: SeparateScorer) -> None:
         """Closed before anything was asked."""
 
+    async def loaded(scorer: SeparateScorer) -> None:
+        await scorer.load(prm)
+
     # What is left open is an error at the end of a loop.
     with asyncio.Runner(loop_factory=loop) as runner:
-        assert runner.run(talk(separate(store.root, lambda: told.append("ended")), SeparateScorer.sleep)) == 0
-        runner.run(talk(separate(store.root, lambda: told.append("ended")), nothing))
+        for ask, code in ((loaded, 0), (SeparateScorer.sleep, -signal.SIGKILL), (nothing, -signal.SIGKILL)):
+            assert runner.run(talk(separate(store.root, lambda: told.append("ended")), ask)) == code
     assert told == []
 
 
