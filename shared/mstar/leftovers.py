@@ -7,12 +7,22 @@ import os
 import re
 import shutil
 import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 
 def owned_prefix(prefix: str) -> str:
     """How the names of this process's temporary files with this prefix begin."""
     return f"{prefix}{os.getpid()}-"
+
+
+@contextmanager
+def temporary_folder(prefix: str) -> Iterator[Path]:
+    """A folder for the block, without those that killed processes have left under the same prefix."""
+    collect(prefix)
+    with tempfile.TemporaryDirectory(prefix=owned_prefix(prefix)) as folder:
+        yield Path(folder)
 
 
 def collect(prefix: str, folder: Path | None = None) -> list[Path]:

@@ -4,12 +4,12 @@ from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import replace
 from pathlib import Path
-from tempfile import TemporaryDirectory
 
 from pydantic import ValidationError
 
 from mstar.errors import CorruptArtefact, InvalidInput
 from mstar.http_json import Target
+from mstar.leftovers import temporary_folder
 from mstar.prompts import PromptForm, PromptRecipe, prompt_form
 from mstar.results import RunResults
 from mstar_data.exporting import Origin, provenance_of
@@ -98,8 +98,8 @@ def _started(prm: str | Path, stack: ExitStack, notice: Notice) -> ModelServices
     from mstar_embedded.models import served_models
 
     notice("some responses have no step scores yet: starting the PRM (--prm none exports them without)")
-    home = stack.enter_context(TemporaryDirectory(prefix="mstar-export-"))
-    supervisor, urls = stack.enter_context(served_models(Path(home), {"prm": folder}))
+    home = stack.enter_context(temporary_folder("mstar-export-"))
+    supervisor, urls = stack.enter_context(served_models(home, {"prm": folder}))
     return ModelServices(None, Target(urls["prm"]), broken=lambda: supervisor.failure)
 
 

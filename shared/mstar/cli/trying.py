@@ -1,6 +1,5 @@
 """`mstar try --model … --data …`: see prompts, responses and verdicts of a few questions before any run."""
 
-import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -11,6 +10,7 @@ from mstar.cli.data import reach_here
 from mstar.cli.output import console, print_json, progress_console
 from mstar.cli.recipe_files import overrides_of, recipe_values_of
 from mstar.cli.stack import DataRootOption, HomeOption, JsonOption, SettingsOption
+from mstar.leftovers import temporary_folder
 from mstar.outcomes import counted
 from mstar.recipes import DataRecipe, Recipe, parse_recipe
 
@@ -60,8 +60,8 @@ def try_(
     form = plan.form if given or about.form is None else about.form
     picks = picked(_pool(plan.data, first_index, data_root), questions, seed)
     with (
-        tempfile.TemporaryDirectory(prefix="mstar-try-") as folder,
-        Session(about, None, Path(folder), _notice) as session,
+        temporary_folder("mstar-try-") as folder,
+        Session(about, None, folder, _notice) as session,
     ):
         trial = tried(picks, session.services(), plan, form, samples, with_reference=with_reference)
     if as_json:
